@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from odin_graph.columns import snapshot_file
 from odin_graph.columns.patching import exchange_rows, exchange_values, keys_of
-from odin_graph.columns.reading import cost_of
+from odin_graph.columns.reading import LOOK_UP_COST
 from odin_graph.columns.snapshot_file import SavedTable
 from odin_graph.columns.statistics import Statistics, statistics_of
 from odin_graph.graph import ChangeToken, Graph
@@ -170,7 +170,8 @@ class CachedTable:
         assert self._table is not None
         parts = [(names, rows)] * bool(rows) + [(["key", *some], parts) for some, parts in values.items()]
         todo = [(columns, np.unique(np.concatenate(keys))) for columns, keys in parts]
-        if sum(cost_of(keys) * len(columns) for columns, keys in todo) > max(self._table.num_rows, _FEW) * len(names):
+        looked_up = sum(len(keys) * len(columns) for columns, keys in todo) * LOOK_UP_COST
+        if looked_up > max(self._table.num_rows, _FEW) * len(names):
             return False
         for columns, keys in todo:
             new = self._source.some(keys, columns)

@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 
 from odin_graph.columns.fields import column
 from odin_graph.graph import Graph
-from odin_graph.graph.export import ROWS, Part, of_keys, of_range
+from odin_graph.graph.export import ROWS, Part, of_keys
 from odin_graph.graph.writer import batches
 from odin_graph.schema.metadata import FieldType
 
 LOOK_UP_COST: Final = 4
 """Images that a scan reads in the time of one look-up by key (measured: 2 to 5 on either engine)."""
-_RUN: Final = 64
-"""Keys without a gap that are scanned, and not looked up one by one."""
-
 Types = dict[str, FieldType]
 Keys = NDArray[np.int64]
 
@@ -31,11 +28,10 @@ def read_all(graph: Graph, types: Types) -> pa.Table:
 
 def read_keys(graph: Graph, keys: Keys, types: Types) -> pa.Table:
     """These images, without the deleted ones, sorted by key."""
-    runs, single = split_runs(keys)
-    parts = [part for first, last in runs for part in _scan(graph, types, first, last)]
-    parts += [
-        table_of(of_keys(graph, "Image", [*types], single[start : start + ROWS]), types)
-        for start in range(0, len(single), ROWS)
+    # By look-ups also where keys have no gap: ArcadeDB scans all images for a range of keys.
+    parts = [
+        table_of(of_keys(graph, "Image", [*types], np.asarray(part, np.int64)), types)
+        for part in batches(np.unique(keys).tolist(), ROWS)
     ]
     return _joined(parts, types)
 
@@ -57,23 +53,6 @@ def read_deleted_of(graph: Graph, keys: Keys) -> pa.Table:
     return _sorted([key for part in parts for key in graph.read(statement, {"keys": part})[0]["keys"]])
 
 
-def cost_of(keys: Keys) -> int:
-    """How many images a scan reads in the time that `read_keys` takes for these."""
-    runs, single = split_runs(keys)
-    return sum(last + 1 - first for first, last in runs) + LOOK_UP_COST * len(single)
-
-
-def split_runs(keys: Keys) -> tuple[list[tuple[int, int]], Keys]:
-    """The first and last of long runs of keys without a gap, and the other keys."""
-    keys = np.unique(keys)
-    ends = np.flatnonzero(np.diff(keys) != 1) + 1
-    starts, ends = np.concatenate([[0], ends]), np.concatenate([ends, [len(keys)]])
-    long = ends - starts >= _RUN
-    apart = np.repeat(~long, ends - starts)
-    runs = zip(keys[starts[long]].tolist(), keys[ends[long] - 1].tolist(), strict=True)
-    return list(runs), keys[apart]
-
-
 def table_of(part: Part, types: Types) -> pa.Table:
     """Columns that come from the graph as those of Arrow."""
     return pa.table({name: column(part[name], field) for name, field in types.items()})
@@ -82,13 +61,6 @@ def table_of(part: Part, types: Types) -> pa.Table:
 def scan(read: Callable[[int, int], Sequence[Any]], first: int, last: int, step: int = ROWS) -> list[Any]:
     """What a statement gives for ranges of keys, from the first key up to the last."""
     return [item for start in range(first, last + 1, step) for item in read(start, min(start + step, last + 1))]
-
-
-def _scan(graph: Graph, types: Types, first: int, last: int) -> list[pa.Table]:
-    def read(start: int, end: int) -> list[pa.Table]:
-        return [table_of(of_range(graph, "Image", [*types], start, end), types)]
-
-    return scan(read, first, last)
 
 
 def _joined(parts: Sequence[pa.Table], types: Types) -> pa.Table:
