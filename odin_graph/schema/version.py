@@ -15,7 +15,7 @@ from neomodel.properties import Property
 from odin_graph.schema.creation import CREATED
 from odin_graph.schema.nodes import NODES
 
-VERSION: Final = 5
+VERSION: Final = 6
 """Of the schema, kept on the `Workspace` node. A workspace with a higher one is refused, with a lower one migrated."""
 
 MIGRATIONS: Final[tuple[tuple[int, tuple[str, ...]], ...]] = (
@@ -45,6 +45,8 @@ MIGRATIONS: Final[tuple[tuple[int, tuple[str, ...]], ...]] = (
             ),
         ),
     ),
+    # Their chunks are made of the arrays, which the next opening reads: see `Stores.open`.
+    (5, ("MATCH (d:Dataset) WHERE d.state <> 'building' SET d.odin_unchunked = true",)),
 )
 """What turns version N into N + 1: (N, statements), in order. Statements may be run again after a crash."""
 
