@@ -145,9 +145,9 @@ def main(
 PICTURES = ("wrong", "neighbors", "confusion")
 LINEAGE = """
 MATCH (i:Image {id: $image})<-[:OF]-(p:Prediction)-[:PART_OF]->(s:PredictionSet {state: 'ready'}),
-      (s)-[:OF]->(d:Dataset)-[member:HAD_MEMBER]->(i), (s)-[:DERIVED_FROM]->(c:Checkpoint),
+      (s)-[:OF]->(d:Dataset), (s)-[:DERIVED_FROM]->(c:Checkpoint),
       (s)-[:GENERATED_BY]->(e:Experiment {id: $experiment})-[:USED]->(m:Model)
-RETURN i.id AS image, member.label AS truth, p.predicted AS predicted, d.id AS `data set`, e.id AS experiment,
+RETURN i.id AS image, i.label AS truth, p.predicted AS predicted, d.id AS `data set`, e.id AS experiment,
        c.id AS checkpoint, m.id AS model
 """
 NEXT = """

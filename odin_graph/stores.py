@@ -7,6 +7,7 @@ import os
 import threading
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,10 +18,11 @@ from odin_graph.arrays.outside import take_arrays
 from odin_graph.arrays.store import OWNER
 from odin_graph.columns import Columns
 from odin_graph.config import Budget
-from odin_graph.errors import LoginError, MismatchError, MissingWorkspaceError
+from odin_graph.errors import LoginError, MismatchError, MissingWorkspaceError, StoreError
 from odin_graph.folder import prepare_folder
 from odin_graph.graph import Endpoint, Graph, install, open_embedded
-from odin_graph.graph.installation import version
+from odin_graph.graph.installation import patiently, version
+from odin_graph.graph.member_chunks import redraw_chunks
 from odin_graph.vectors import VectorStore
 
 
@@ -76,6 +78,7 @@ class Stores:
             else:
                 take_arrays_of_database(arrays.raw, graph, workspace_id)
             columns = Columns(graph, arrays, cache / "columns")
+            patiently(partial(_chunk, graph, columns))
             vectors = VectorStore(arrays, budget)
         except BaseException:
             graph.close()
@@ -145,6 +148,17 @@ def _verified(graph: Graph) -> Graph:
         graph.close()
         raise
     return graph
+
+
+def _chunk(graph: Graph, columns: Columns) -> None:
+    """Make the chunks of data set versions from before there were chunks. May be run again, and by several at once."""
+    for row in graph.read("MATCH (d:Dataset) WHERE d.odin_unchunked = true RETURN d.id AS id ORDER BY id"):
+        try:
+            members = columns.members(row["id"])
+        except (StoreError, OSError):  # lost or damaged, of which the doctor tells
+            continue
+        redraw_chunks(graph, row["id"], members)
+        graph.write("MATCH (d:Dataset {id: $id}) SET d.odin_unchunked = null", row)
 
 
 def _check_arrays_are_there(address: Address, graph: Graph, arrays: ArrayStore) -> None:

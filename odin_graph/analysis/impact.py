@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import pyarrow as pa
 from odin_graph.analysis.impact_picture import JUDGED, draw
 from odin_graph.catalog.images.lineage import walk
 from odin_graph.graph.kinds import kinds_of
+from odin_graph.graph.member_chunks import versions_with
 from odin_graph.graph.writer import batches
 from odin_graph.schema.kinds import KINDS, Kind, alive
 from odin_graph.served import travels
@@ -21,11 +21,7 @@ from odin_graph.stores import Stores
 if TYPE_CHECKING:
     from odin_graph.picture import Picture
 
-_IDS: Final = "UNWIND $keys AS key MATCH (i:Image {key: key}) RETURN i.id AS id"
-_DATASETS: Final = f"""
-UNWIND $keys AS key MATCH (i:Image {{key: key}})<-[:HAD_MEMBER]-(d:Dataset)
-WHERE {alive("Dataset", "d")} RETURN d.id AS id, collect(i.id) AS images
-"""
+_IDS: Final = "UNWIND $keys AS key MATCH (i:Image {key: key}) RETURN i.key AS key, i.id AS id"
 _EXPERIMENTS: Final = f"""
 UNWIND $ids AS id MATCH (d:Dataset {{id: id}})<-[u:USED]-(e:Experiment)
 WHERE {alive("Experiment", "e")} RETURN e.id AS id, u.role AS role, d.id AS cause
@@ -154,13 +150,14 @@ def impact(stores: Stores, keys: Iterable[int]) -> Impact:
     walked = walk(stores, given, "descendants")
     derived = dict(zip(walked.column("id").to_pylist(), walked.column("next").to_pylist(), strict=True))
     ids = _ids(stores, given)
-    own = set(ids)
+    own = set(ids.values())
     edges = [Edge(("image", cause), ("image", effect)) for effect, cause in derived.items()]
-    datasets: Counter[str] = Counter()
-    for part in batches(dict.fromkeys([*given, *walked.column("key").to_pylist()])):
-        for row in stores.graph.read(_DATASETS, {"keys": part}):
-            datasets[row["id"]] += len(row["images"])
-            edges += [Edge(("image", image), ("data set", row["id"])) for image in row["images"]]
+    reached = {**ids, **dict(zip(walked.column("key").to_pylist(), walked.column("id").to_pylist(), strict=True))}
+    versions = versions_with(stores.graph.read, reached, alive("Dataset", "d"))
+    datasets = {id_: len(keys) for id_, keys in versions.items()}
+    edges += [
+        Edge(("image", reached[key]), ("data set", id_)) for id_, keys in versions.items() for key in keys.tolist()
+    ]
     roles: dict[str, list[str]] = {}
     for row in stores.graph.read(_EXPERIMENTS, {"ids": list(datasets)}):
         roles.setdefault(row["id"], []).append(row["role"])
@@ -186,7 +183,7 @@ def impact(stores: Stores, keys: Iterable[int]) -> Impact:
     added = _added(stores, kinds, found, edges)
     results = stores.graph.read(_RESULTS, {"ids": list(sets)})
     return Impact(
-        images=tuple(ids),
+        images=tuple(ids.values()),
         derived=tuple(sorted(set(derived) - own)),
         datasets=dict(sorted(datasets.items())),
         experiments={id_: tuple(dict.fromkeys(sorted(used))) for id_, used in sorted(roles.items())},
@@ -199,8 +196,10 @@ def impact(stores: Stores, keys: Iterable[int]) -> Impact:
     )
 
 
-def _ids(stores: Stores, keys: Sequence[int]) -> list[str]:
-    return [row["id"] for part in batches(keys) for row in stores.graph.read(_IDS, {"keys": part})]
+def _ids(stores: Stores, keys: Sequence[int]) -> dict[int, str]:
+    """The ids by key, in the order of the keys."""
+    rows = (row for part in batches(keys) for row in stores.graph.read(_IDS, {"keys": part}))
+    return {row["key"]: row["id"] for row in rows}
 
 
 def _learned(stores: Stores, roles: dict[str, list[str]], edges: list[Edge]) -> list[str]:

@@ -14,6 +14,7 @@ from odin_graph.schema.edges import EDGES, LINEAGE, Edge, edge, table
 from odin_graph.schema.experiment import Experiment
 from odin_graph.schema.image import Crop, Image
 from odin_graph.schema.label_change import LabelChange
+from odin_graph.schema.member_chunk import MemberChunk
 from odin_graph.schema.model import Model
 from odin_graph.schema.nodes import LABELS, NODES, stored_properties
 from odin_graph.schema.prediction import Prediction
@@ -51,6 +52,7 @@ __all__ = [
     "Field",
     "Image",
     "LabelChange",
+    "MemberChunk",
     "Model",
     "Node",
     "NodeKind",

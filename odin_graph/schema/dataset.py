@@ -12,7 +12,7 @@ from odin_graph.schema.traced import Traced
 
 
 class Dataset(Traced, Leased, Described):
-    """One version of a data set. Order and labels of its members are in its key and label arrays."""
+    """One version of a data set. Order and labels of its members are in its arrays, and by key in its chunks."""
 
     base = StringProperty(index=True)
     """The id without the version: `mnist` of `mnist@1`."""
@@ -30,6 +30,8 @@ class Dataset(Traced, Leased, Described):
     """True where labels were given, or kept from an earlier version, in place of the field's values."""
     odin_made = IntegerProperty()
     """Counts up from version to version, of any data set: which is newer is not a matter of clocks."""
+    odin_unchunked = BooleanProperty()
+    """True on a version that was made before there were chunks, until its chunks are made where it is opened."""
     tags = ArrayProperty(StringProperty())
     """Words to find it by, no part of what is frozen."""
     query = JsonProperty()
@@ -38,6 +40,7 @@ class Dataset(Traced, Leased, Described):
     warnings = ArrayProperty(StringProperty(), db_property="odin_warnings")
     """What a split of it, or the one that made it, did not reach, and was warned of."""
 
+    chunks = RelationshipFrom("odin_graph.schema.member_chunk.MemberChunk", "PART_OF")
     members = RelationshipTo("odin_graph.schema.image.Image", "HAD_MEMBER", model=HadMember)
     revision_of = RelationshipTo("odin_graph.schema.dataset.Dataset", "REVISION_OF")
     derived_from = RelationshipTo("odin_graph.schema.dataset.Dataset", "DERIVED_FROM", model=DerivedFrom)

@@ -32,7 +32,8 @@ EDGES: Final = (
         start=("Dataset",),
         end=("Image",),
         properties=("label",),
-        meaning="The data set version contains the image, with the frozen label; the order is in its arrays.",
+        meaning="The data set version contains the image, with the frozen label: of versions of up to 100,000 members, "
+        "for browsing. Ask the chunks, which every version has.",
     ),
     Edge(
         type="REVISION_OF",
@@ -147,6 +148,13 @@ EDGES: Final = (
         start=("Prediction",),
         end=("PredictionSet",),
         meaning="The prediction set that contains it.",
+    ),
+    Edge(
+        type="PART_OF",
+        start=("MemberChunk",),
+        end=("Dataset",),
+        meaning="The data set version. The chunk lists the keys of its members in one range, and their frozen labels; "
+        "the order is in its arrays.",
     ),
     Edge(
         type="INVALIDATED_BY",

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from odin_graph.errors import UnknownNameError
+from odin_graph.schema.member_chunk import holding
 from odin_graph.schema.metadata.types import FieldType
 
 _TEXT, _NUMBER, _TIME, _WORDS = FieldType.STRING, FieldType.INT, FieldType.DATETIME, FieldType.STRINGS
@@ -78,8 +79,8 @@ class Kind:
     parts: Mapping[str, str] = field(default_factory=dict)
     """What is deleted with a thing ``t``: the label of a part ``p``, and the pattern from the thing to it."""
     uses: tuple[tuple[str, str], ...] = ()
-    """Why a deletion is refused, beside links that hold it: what is said of the thing ``t``, and the pattern to what
-    uses it ``u``."""
+    """Why a deletion is refused, beside links that hold it, and data set versions that contain it: what is said of the
+    thing ``t``, and the pattern to what uses it ``u``."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "plural", self.plural or f"{self.word}s")
@@ -133,7 +134,7 @@ _STACK: Final = {"id": _TEXT, "size": _NUMBER, "dtype": _TEXT, "digest": _TEXT, 
 _OF_STACK: Final = (
     (
         "the root of images in the data set version",
-        f"(t)<-[:HAS_ROOT]-(:Image)<-[:HAD_MEMBER]-(u:Dataset) WHERE {undeleted('u')}",
+        f"(t)<-[:HAS_ROOT]-(i:Image) MATCH {holding('u')} AND {undeleted('u')}",
     ),
 )
 
@@ -148,7 +149,6 @@ KINDS: Final[Mapping[str, Kind]] = {
             needed=("id", "key", "digest", "height", "width", "bands", "dtype"),
             metadata=True,
             deletable=True,
-            uses=(("in the data set version", f"(t)<-[:HAD_MEMBER]-(u:Dataset) WHERE {undeleted('u')}"),),
         ),
         Kind(
             label="Video",

@@ -16,6 +16,7 @@ from odin_graph.schema.deletion import Deletion
 from odin_graph.schema.experiment import Experiment
 from odin_graph.schema.image import Crop, Image
 from odin_graph.schema.label_change import LabelChange
+from odin_graph.schema.member_chunk import MemberChunk
 from odin_graph.schema.model import Model
 from odin_graph.schema.prediction import Prediction
 from odin_graph.schema.prediction_set import PredictionSet
@@ -33,6 +34,7 @@ NODES: Final[tuple[type[StructuredNode], ...]] = (
     Video,
     Volume,
     Dataset,
+    MemberChunk,
     Model,
     Experiment,
     Checkpoint,

@@ -45,6 +45,8 @@ MIGRATIONS: Final[tuple[tuple[int, tuple[str, ...]], ...]] = (
             ),
         ),
     ),
+    # Their chunks are made of the arrays, which the next opening reads: see `Stores.open`.
+    (5, ("MATCH (d:Dataset) WHERE d.state <> 'building' SET d.odin_unchunked = true",)),
 )
 """What turns version N into N + 1: (N, statements), in order. Statements may be run again after a crash."""
 

@@ -26,12 +26,12 @@ SHARE: Final = 15
 SEED: Final = int(os.environ.get("ODIN_SEED") or random.SystemRandom().randrange(2**31))
 
 NODES: Final = (
-    "Image", "Volume", "Dataset", "Model", "Experiment", "Checkpoint", "PredictionSet", "Prediction", "ActivationSet",
-    "VectorSet", "Segment", "LabelChange", "View", "Counter", "Field", "Deletion", "Workspace",
+    "Image", "Volume", "Dataset", "MemberChunk", "Model", "Experiment", "Checkpoint", "PredictionSet", "Prediction",
+    "ActivationSet", "VectorSet", "Segment", "LabelChange", "View", "Counter", "Field", "Deletion", "Workspace",
 )  # fmt: skip
 MADE: Final = (
-    "Image", "Dataset", "Checkpoint", "PredictionSet", "Prediction", "ActivationSet", "VectorSet", "Segment",
-    "LabelChange", "View", "Workspace",
+    "Image", "Dataset", "MemberChunk", "Checkpoint", "PredictionSet", "Prediction", "ActivationSet", "VectorSet",
+    "Segment", "LabelChange", "View", "Workspace",
 )  # fmt: skip
 LEAVES: Final = ("Volume", "Dataset", "Model", "Experiment", "Checkpoint", "PredictionSet", "ActivationSet")
 """Of these also the node with the fewest edges, which nothing else may miss."""
@@ -45,6 +45,7 @@ PROPERTIES: Final = (
     ("Field", "type"), ("VectorSet", "rows"),
     ("PredictionSet", "task"), ("PredictionSet", "classes"), ("Image", "created_at"), ("Dataset", "frozen_at"),
     ("Experiment", "started_at"), ("LabelChange", "at"), ("Segment", "created_at"),
+    ("MemberChunk", "id"), ("MemberChunk", "number"), ("MemberChunk", "keys"), ("MemberChunk", "labels"),
     ("Dataset", "base"), ("Dataset", "version"), ("View", "version"), ("Model", "tree"),
 )  # fmt: skip
 EDGES: Final = (
@@ -52,14 +53,14 @@ EDGES: Final = (
     ("Image", "HAS_ROOT"), ("Experiment", "USED"), ("Experiment", "INFORMED_BY"), ("Checkpoint", "GENERATED_BY"),
     ("Checkpoint", "SPECIALIZATION_OF"), ("PredictionSet", "GENERATED_BY"), ("PredictionSet", "OF"),
     ("PredictionSet", "DERIVED_FROM"), ("ActivationSet", "DERIVED_FROM"), ("Prediction", "OF"),
-    ("Prediction", "PART_OF"), ("Image", "INVALIDATED_BY"),
+    ("Prediction", "PART_OF"), ("MemberChunk", "PART_OF"), ("Image", "INVALIDATED_BY"),
 )  # fmt: skip
 DRAWN: Final = (
     ("Dataset", "REVISION_OF", "Dataset"), ("Dataset", "DERIVED_FROM", "Dataset"), ("Dataset", "HAD_MEMBER", "Image"),
     ("Experiment", "USED", "Dataset"), ("Experiment", "USED", "Model"),
     ("Checkpoint", "GENERATED_BY", "Experiment"), ("Checkpoint", "SPECIALIZATION_OF", "Model"),
     ("PredictionSet", "GENERATED_BY", "Experiment"), ("PredictionSet", "DERIVED_FROM", "Checkpoint"),
-    ("PredictionSet", "OF", "Dataset"), ("Image", "HAS_ROOT", "Image"),
+    ("PredictionSet", "OF", "Dataset"), ("MemberChunk", "PART_OF", "Dataset"), ("Image", "HAS_ROOT", "Image"),
 )  # fmt: skip
 EDGE_PROPERTIES: Final = (
     ("Dataset", "HAD_MEMBER", "label", False), ("Dataset", "HAD_MEMBER", "label", True),
@@ -368,6 +369,8 @@ def test_the_doctor_finds_whatever_is_lost_or_altered(world: og.Workspace, chose
 
 
 REPAIRED: Final = (
+    _node_gone("MemberChunk"),
+    *(_property("MemberChunk", name, gone=False) for name in ("number", "keys", "labels")),
     _edge_gone("Dataset", "HAD_MEMBER"),
     _edge_gone("Dataset", "DERIVED_FROM"),
     _edge_gone("Image", "HAS_ROOT"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from odin_graph.catalog.datasets.datasets import Derivation, create_dataset, res
 from odin_graph.catalog.images.images import add_images
 from odin_graph.catalog.records import leases
 from odin_graph.errors import ConflictError, DataError, UnknownNameError
+from odin_graph.graph.member_chunks import draw_chunks, versions_with
 from odin_graph.stores import Stores
 from tests.catalog.test_images import batch
 from tests.kept import kept
@@ -140,18 +142,20 @@ def test_a_subset_knows_what_it_came_from(stores: Stores, keys: np.ndarray) -> N
 
 
 def test_an_unfinished_version_is_invisible_and_completed(stores: Stores, keys: np.ndarray) -> None:
-    """As a crash leaves it: building, with some of the edges, its writer gone."""
+    """As a crash leaves it: building, without its chunks, with some of the edges, its writer gone."""
     create_dataset(stores, "pets", keys)
     stores.graph.write(
         "MATCH (d:Dataset)-[m:HAD_MEMBER]->(i) WHERE i.key > $key "
         "SET d.state = 'building', d.lease_owner = 'elsewhere/1:1:0:ab', d.lease_until = 1.0 DELETE m",
         {"key": int(keys[2])},
     )
+    stores.graph.write("MATCH (c:MemberChunk) DETACH DELETE c")
     with pytest.raises(UnknownNameError):
         resolve(stores, "pets")
     assert create_dataset(stores, "pets", keys) == "pets@1"
     rows = stores.graph.read("MATCH (d:Dataset {state: 'ready'})-[:HAD_MEMBER]->(i) RETURN i.key AS key ORDER BY key")
     assert [row["key"] for row in rows] == sorted(keys)
+    assert versions_with(stores.graph.read, keys).keys() == {"pets@1"}
 
 
 def test_a_version_that_another_process_writes_is_not_touched(stores: Stores, keys: np.ndarray) -> None:
@@ -161,3 +165,39 @@ def test_a_version_that_another_process_writes_is_not_touched(stores: Stores, ke
         for content in (keys, keys[:2]):
             with pytest.raises(ConflictError, match="Dataset 'pets@1' is being written by process"):
                 create_dataset(stores, "pets", content)
+
+
+def test_versions_from_before_there_were_chunks_get_them_when_they_are_opened(stores: Stores, keys: np.ndarray) -> None:
+    """Also a deleted one, since it can come back; one that is being made gets them from its writer."""
+    create_dataset(stores, "pets", keys)
+    create_dataset(stores, "dogs", keys[1::2])
+    create_dataset(stores, "cats", keys[::2])
+    before = stores.graph.read(
+        "MATCH (c:MemberChunk) RETURN c.id AS id, c.keys AS keys, c.labels AS labels ORDER BY id"
+    )
+    stores.graph.write("MATCH (c:MemberChunk) DETACH DELETE c")
+    stores.graph.write("MATCH (d:Dataset {id: 'dogs@1'}) SET d.deleted = true, d.state = 'deleted'")
+    stores.graph.write("MATCH (d:Dataset {id: 'cats@1'}) SET d.state = 'building'")
+    stores.graph.write("MATCH (w:Workspace) SET w.schema_version = 5")
+    for _ in range(2):
+        with closing(Stores.open(stores.address, create=False)) as opened:
+            rows = opened.graph.read(
+                "MATCH (c:MemberChunk) RETURN c.id AS id, c.keys AS keys, c.labels AS labels ORDER BY id"
+            )
+            assert rows == [row for row in before if not row["id"].startswith("cats")]
+            assert opened.graph.read("MATCH (d:Dataset) WHERE d.odin_unchunked RETURN d.id AS id") == []
+
+
+def test_chunks_are_found_from_either_end(stores: Stores) -> None:
+    """Over many ranges, with few keys of a range and with many, whatever their order."""
+    chance = np.random.default_rng(0)
+    worlds = {f"d@{n}": np.sort(chance.choice(5_000, 1_500, replace=False)) for n in range(3)}
+    for id_, members in worlds.items():
+        stores.graph.write("CREATE (:Dataset {id: $id})", {"id": id_})
+        table = pa.table({"key": chance.permutation(members), "label": pa.nulls(len(members))})
+        for _ in range(2):  # the second time nothing is missing
+            draw_chunks(stores.graph, id_, table)
+    for asked in ([], [4_999], chance.choice(5_000, 40), np.arange(300, 2_000), np.arange(100_000, 100_003)):
+        expected = {id_: np.intersect1d(asked, members).tolist() for id_, members in worlds.items()}
+        found = versions_with(stores.graph.read, asked)
+        assert {id_: own.tolist() for id_, own in found.items()} == {id_: own for id_, own in expected.items() if own}

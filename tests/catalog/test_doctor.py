@@ -91,6 +91,22 @@ GRAPH = {
         "CREATE (:Image {id: 'x', key: 99999, digest: 'ab'})",
         {"Image nodes", "counter 'image'", "pixels"},
     ),
+    "a chunk of a data set removed": (
+        "MATCH (c:MemberChunk) WITH c LIMIT 1 DETACH DELETE c",
+        {"data set 'pets@1'"},
+    ),
+    "a chunk of a data set cut": (
+        "MATCH (c:MemberChunk) WITH c LIMIT 1 SET c.keys = c.keys[1..], c.labels = c.labels[1..]",
+        {"data set 'pets@1'"},
+    ),
+    "labels of a chunk swapped": (
+        "MATCH (c:MemberChunk) WITH c LIMIT 1 SET c.labels = c.labels[1..] + c.labels[..1]",
+        {"data set 'pets@1'"},
+    ),
+    "a chunk of no data set": (
+        "CREATE (:MemberChunk {id: 'dogs@1:0', number: 0, keys: [1, 2]})",
+        {"MemberChunk nodes"},
+    ),
     "an edge of a data set removed": (
         "MATCH (:Dataset)-[m:HAD_MEMBER]->(:Image {id: 'i3'}) DELETE m",
         {"data set 'pets@1'"},

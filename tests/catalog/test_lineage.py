@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import networkx as nx
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ import odin_graph as og
 from odin_graph.analysis.impact import impact
 from odin_graph.catalog.images.lineage import walk
 from odin_graph.graph import Graph
+from odin_graph.graph.member_chunks import draw_chunks
 from odin_graph.stores import Stores
 from tests.shares import share
 from tests.workspaces import add_digits
@@ -42,7 +44,8 @@ class World:
     def store(self, graph: Graph) -> None:
         write = graph.write
         graph.write(
-            "MATCH (n) WHERE n:Image OR n:Dataset OR n:Experiment OR n:Checkpoint OR n:PredictionSet DETACH DELETE n"
+            "MATCH (n) WHERE n:Image OR n:Dataset OR n:MemberChunk OR n:Experiment OR n:Checkpoint OR n:PredictionSet "
+            "DETACH DELETE n"
         )
         write("UNWIND $n AS n CREATE (:Image {id: 'i' + toString(n), key: n})", {"n": list(range(self.images))})
         for kind, pairs in (("DERIVED_FROM", self.derived), ("REVISION_OF", self.revised)):
@@ -52,10 +55,8 @@ class World:
             )
         for n, members in enumerate(self.datasets):
             write("CREATE (:Dataset {id: $id, state: 'ready'})", {"id": f"d{n}"})
-            write(
-                "UNWIND $keys AS key MATCH (d:Dataset {id: $id}), (i:Image {key: key}) CREATE (d)-[:HAD_MEMBER]->(i)",
-                {"id": f"d{n}", "keys": sorted(members)},
-            )
+            table = pa.table({"key": pa.array(sorted(members), pa.int64()), "label": pa.nulls(len(members))})
+            draw_chunks(graph, f"d{n}", table)
         for n, used in enumerate(self.experiments):
             write("CREATE (:Experiment {id: $id})", {"id": f"e{n}"})
             for role, dataset in used:

@@ -31,6 +31,7 @@ ELSEWHERE = {
     ("REVISION_OF", "Model"): "leads to a model, which rests on no image",
     ("OF", "Prediction"): "is told by its set",
     ("PART_OF", "Prediction"): "is told by its set",
+    ("PART_OF", "MemberChunk"): "is by what the members of a version are found",
     ("OF", "LabelChange"): "is the history of a label",
     ("DERIVED_FROM", "AttributionSet"): "is made again when it is asked for",
     ("DERIVED_FROM", "ActivationSet"): "is made again when it is asked for",

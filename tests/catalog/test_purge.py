@@ -185,8 +185,9 @@ def test_a_frozen_version_keeps_its_digest_and_says_what_is_missing(clinic: og.W
     assert again.labels == [None if place == position else label for place, label in enumerate(labels)]
     assert len(again) == len(again.images()) == N - 1
     rows = clinic.cypher(
-        "MATCH (e:Experiment)-[:USED]->(:Dataset)-[:HAD_MEMBER]->(:Image {id: $image})-[:INVALIDATED_BY]->(x:Deletion) "
-        "RETURN DISTINCT e.id AS experiment, x.state AS state",
+        "MATCH (i:Image {id: $image})-[:INVALIDATED_BY]->(x:Deletion) "
+        "MATCH (c:MemberChunk {number: i.key / 256})-[:PART_OF]->(:Dataset)<-[:USED]-(e:Experiment) "
+        "WHERE i.key IN c.keys RETURN DISTINCT e.id AS experiment, x.state AS state",
         image=image.id,
     )
     assert [dict(row) for row in rows] == [{"experiment": "e/1", "state": "purged"}]

@@ -31,10 +31,12 @@ def assert_versions(stores: Stores) -> int:
         held = Dataset(LocalSession(stores), row["id"])
         assert held.image_keys(deleted=True).tolist() == members.tolist()
         assert list(held.labels) == labels
-        joined = stores.graph.read(
-            "MATCH (:Dataset {id: $id})-[:HAD_MEMBER]->(i:Image) RETURN i.key AS key ORDER BY key", {"id": row["id"]}
-        )
-        assert [edge["key"] for edge in joined] == sorted(members.tolist())
+        for joined in (
+            "MATCH (:Dataset {id: $id})-[:HAD_MEMBER]->(i:Image) RETURN i.key AS key ORDER BY key",
+            "MATCH (:Dataset {id: $id})<-[:PART_OF]-(c:MemberChunk) UNWIND c.keys AS key RETURN key ORDER BY key",
+        ):
+            found = [member["key"] for member in stores.graph.read(joined, {"id": row["id"]})]
+            assert found == sorted(members.tolist())
     return len(rows)
 
 

@@ -8,9 +8,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from odin_graph.graph import Graph
+from odin_graph.graph.member_chunks import draw_chunks
 from odin_graph.graph.transaction import Transaction
 from odin_graph.graph.writer import create_edges, create_nodes
 from odin_graph.schema import edge
@@ -97,8 +99,14 @@ NODES = [
         ],
     ),
 ]
+FROZEN = {image["id"]: image["label"] for image in IMAGES} | {"b/2": "normal"}
+HAD_MEMBER = (
+    "HAD_MEMBER",
+    "Dataset",
+    "Image",
+    [(d, image, {"label": FROZEN[image]}) for d, members in MEMBERS.items() for image in members],
+)
 EDGES: list[tuple[str, str, str, list[tuple[Any, ...]]]] = [
-    ("HAD_MEMBER", "Dataset", "Image", [(d, image) for d, members in MEMBERS.items() for image in members]),
     ("REVISION_OF", "Dataset", "Dataset", [("train@2", "train@1"), ("train@3", "train@2")]),
     (
         "DERIVED_FROM",
@@ -209,20 +217,25 @@ ANSWERS: dict[int, tuple[dict[str, Any], list[dict[str, Any]]]] = {
 }
 
 
-@pytest.fixture
-def clinic(graph: Graph) -> Graph:
+@pytest.fixture(params=["small enough for edges", "too large for edges"])
+def clinic(graph: Graph, request: pytest.FixtureRequest) -> Graph:
     """Two trainings over a data set in two versions, a third under way, a correction and a deletion."""
+    edges = [HAD_MEMBER, *EDGES] if request.param == "small enough for edges" else EDGES
 
     def write(tx: Transaction) -> None:
         for labels, rows in NODES:
             create_nodes(tx, labels, rows)
-        for type_, start, end, pairs in EDGES:
+        for type_, start, end, pairs in edges:
             known = edge(type_, start, end)
             rows = [{"start": pair[0], "end": pair[1], **(pair[2] if len(pair) > 2 else {})} for pair in pairs]
             assert all(set(row) - {"start", "end"} <= set(known.properties) for row in rows)
             create_edges(tx, type_, (start, "id"), (end, "id"), rows)
 
     graph.execute(write)
+    keys = {image["id"]: image["key"] for image in IMAGES}
+    for dataset, members in MEMBERS.items():
+        frozen = [FROZEN[image] for image in members]
+        draw_chunks(graph, dataset, pa.table({"key": [keys[image] for image in members], "label": frozen}))
     return graph
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import odin_graph as og
+from odin_graph.catalog.datasets import datasets
 from tests.docs.test_cypher import STATEMENTS
 from tests.kept import kept
 
@@ -72,11 +73,47 @@ def test_labels_that_another_client_removed_are_all_stale_but_for_those_given_by
 
 
 @pytest.mark.parametrize("labels", [["cat"] * 6, [1, 2] * 3, [["a", "b"], ["a"]] * 3, [1.5, 2.5] * 3], ids=str)
-def test_edges_to_members_have_the_frozen_label_until_the_image_is_purged(db: og.Workspace, labels: list[Any]) -> None:
+def test_chunks_and_edges_have_the_frozen_label_until_the_image_is_purged(db: og.Workspace, labels: list[Any]) -> None:
+    """Of every type that a label can have."""
     pixels = np.arange(6 * 4, dtype=np.uint8).reshape(6, 2, 2)
     db.images.add(images=pixels, ids=IDS, labels=labels, progress=False)
     db.datasets.add("s", db.images())
     asked = "MATCH (:Dataset {id: 's@1'})-[m:HAD_MEMBER]->(i:Image) RETURN i.id AS image, m.label AS label"
-    assert {row["image"]: row["label"] for row in db.cypher(asked)} == dict(zip(IDS, labels, strict=True))
+    in_chunks = (
+        "MATCH (i:Image) MATCH (c:MemberChunk {number: i.key / 256})-[:PART_OF]->(:Dataset {id: 's@1'}) "
+        "WHERE i.key IN c.keys WITH i, c, size([key IN c.keys WHERE key < i.key]) AS n RETURN i.id AS image, "
+        "CASE WHEN c.starts IS NULL THEN c.labels[n] ELSE c.labels[c.starts[n]..c.starts[n + 1]] END AS label"
+    )
+    for statement in (asked, in_chunks):
+        assert {row["image"]: row["label"] for row in db.cypher(statement)} == dict(zip(IDS, labels, strict=True))
     db.images(["i0"]).purge(force=True)
-    assert {row["image"]: row["label"] for row in db.cypher(asked)}["i0"] is None
+    for statement in (asked, in_chunks):
+        left = {row["image"]: row["label"] for row in db.cypher(statement)}
+        assert left == {**dict(zip(IDS, labels, strict=True)), "i0": None}
+    assert db.doctor().sound
+
+
+@pytest.mark.parametrize("edges", [True, False], ids=["small enough for edges", "too large for edges"])
+@pytest.mark.parametrize(("frozen", "today"), [("cat", "dog"), (["a", "b"], ["b"]), ([], ["b"])], ids=str)
+def test_cypher_compares_the_frozen_label_with_todays(
+    db: og.Workspace, monkeypatch: pytest.MonkeyPatch, frozen: Any, today: Any, edges: bool
+) -> None:
+    if not edges:
+        monkeypatch.setattr(datasets, "BROWSED", 0)
+    pixels = np.arange(6 * 4, dtype=np.uint8).reshape(6, 2, 2)
+    others = ["dog"] * 5 if frozen == "cat" else [["b"], ["a"], ["a", "b"], ["c", "a"], ["b"]]
+    db.images.add(images=pixels, ids=IDS, labels=[*others, frozen], progress=False)
+    db.datasets.add("s", db.images())
+    db.cypher(
+        "MATCH (d:Dataset {id: 's@1'}) CREATE (d)<-[:OF]-(s:PredictionSet {id: 'e/1', state: 'ready'})"
+        "-[:GENERATED_BY]->(:Experiment {id: 'e'}) WITH s MATCH (i:Image) CREATE (s)<-[:PART_OF]-"
+        "(:Prediction {id: 'e/1:' + i.id, predicted: 'x', confidence: 0.9, wrong: true})-[:OF]->(i)",
+        write=True,
+    )
+    db.labels.update({"i5": today})
+    drawn = db.cypher("MATCH (:Dataset)-[m:HAD_MEMBER]->() RETURN count(m) AS n")
+    assert [row["n"] for row in drawn] == [6 * edges]
+    rows = db.cypher(STATEMENTS[4], experiment="e", confidence=0.5)
+    assert {row["image"]: row["truth"] for row in rows} == dict(zip(IDS, [*others, frozen], strict=True))
+    redo = [[dict(row) for row in db.cypher(STATEMENTS[10], image=image)] for image in ("i4", "i5")]
+    assert redo == [[], [{"experiment": "e", "dataset": "s@1"}]]

@@ -72,7 +72,8 @@ def test_one_statement() -> None:
     plan = Plan(Members("test@1"), (Where(WRONG.node), OrderBy((F("age").desc(),)), Slice(5, 15)))
     said = to_cypher(plan, MEANINGS)
     assert said.text.splitlines() == [
-        "MATCH (:Dataset {id: $p0})-[:HAD_MEMBER]->(i:Image)",
+        "MATCH (:Dataset {id: $p0})<-[:PART_OF]-(chunk:MemberChunk)",
+        "UNWIND chunk.keys AS key WITH key MATCH (i:Image {key: key})",
         "WHERE i.deleted IS NULL",
         "OPTIONAL MATCH (i)<-[:OF]-(prediction0:Prediction)-[:PART_OF]->(prediction0set:PredictionSet {id: $p1}) WHERE "
         + KINDS["PredictionSet"].alive("prediction0set"),

@@ -55,7 +55,7 @@ def test_a_type_is_lineage_or_is_not() -> None:
 def test_an_edge_is_found_by_type_and_labels() -> None:
     assert edge("USED", "Experiment", "Dataset").properties == ("role",)
     assert edge("DERIVED_FROM", "Crop", "Image").properties == ("op", "params", "code")
-    assert edge("PART_OF").end == ("PredictionSet",)
+    assert edge("PART_OF", "Prediction").end == ("PredictionSet",)
 
 
 def test_an_unknown_type_lists_the_types() -> None:
@@ -69,7 +69,8 @@ def test_labels_that_an_edge_does_not_join_are_refused() -> None:
     with pytest.raises(UnknownNameError) as caught:
         edge("PART_OF", "Image", "Dataset")
     assert str(caught.value) == (
-        "There is no edge (:Image)-[:PART_OF]->(:Dataset). There is: (:Prediction)-[:PART_OF]->(:PredictionSet)."
+        "There is no edge (:Image)-[:PART_OF]->(:Dataset). There is: (:Prediction)-[:PART_OF]->(:PredictionSet), "
+        "(:MemberChunk)-[:PART_OF]->(:Dataset)."
     )
 
 

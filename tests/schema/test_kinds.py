@@ -32,6 +32,7 @@ from odin_graph.schema.reserved import reserved
 NODE = {node.__label__: node for node in NODES}
 NO_KINDS = {
     "Crop",
+    "MemberChunk",
     "Prediction",
     "Segment",
     "LabelChange",

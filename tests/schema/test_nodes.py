@@ -21,8 +21,9 @@ STORED = {
     "View": "base created_at id query version",
     "Dataset": (
         "base created_at deleted digest frozen_at id label_field lease_owner lease_until odin_given odin_made "
-        "odin_origins odin_warnings query size state tags version"
+        "odin_origins odin_unchunked odin_warnings query size state tags version"
     ),
+    "MemberChunk": "id keys labels number starts",
     "Model": (
         "classes created_at definition deleted digest id input input_shape odin_origins parameters preprocess task tree"
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -21,12 +21,19 @@ from odin_graph.catalog.records.segments import name_leased, segments_of
 from odin_graph.errors import ConflictError, DataError, FrozenError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.journal import NO_IMAGE
-from odin_graph.graph.writer import BATCH, batches
+from odin_graph.graph.member_chunks import draw_chunks
+from odin_graph.graph.writer import batches
 from odin_graph.schema.kinds import alive
 from odin_graph.schema.metadata import encode
 from odin_graph.schema.properties import now
 from odin_graph.served import served
 from odin_graph.stores import Stores
+
+BROWSED: Final = 100_000
+"""Up to so many members, a version also has an edge HAD_MEMBER to each, for people who browse the graph.
+
+Nothing of ours reads these edges, and a million of them take a minute and a half.
+"""
 
 _VERSIONS = f"""
 MATCH (n:Dataset {{base: $base}})
@@ -207,7 +214,7 @@ def _begin(
     return id_
 
 
-def draw_members(stores: Stores, id: str, members: pa.Table, lease: Lease | None = None) -> None:  # noqa: A002
+def draw_edges(stores: Stores, id: str, members: pa.Table, lease: Lease | None = None) -> None:  # noqa: A002
     """Create the edges from a version to its members, each with the frozen label.
 
     Args:
@@ -221,7 +228,7 @@ def draw_members(stores: Stores, id: str, members: pa.Table, lease: Lease | None
         {"key": key, "label": None if label is None else encode(label, name="label")}
         for key, label in zip(members.column("key").to_pylist(), labels, strict=True)
     ]
-    for batch in batches(rows, BATCH):
+    for batch in batches(rows):
 
         def join(tx: Transaction, part: list[dict[str, Any]] = batch) -> None:
             if lease is not None:
@@ -242,11 +249,13 @@ def _complete(stores: Stores, id_: str, content: Content) -> str:
     with leases.acquire(stores.graph, "Dataset", id_) as lease:
         if not segments_of(stores, members_array(id_)):
             name_leased(stores, lease, [stores.arrays.write_table(members_array(id_), content.table)])
-        rows = stores.graph.read(
-            "MATCH (d:Dataset {id: $id})-[:HAD_MEMBER]->(i) RETURN collect(i.key) AS keys", {"id": id_}
-        )
-        missing = np.flatnonzero(~np.isin(content.keys, np.asarray(rows[0]["keys"] if rows else [], np.int64)))
-        draw_members(stores, id_, content.table.take(pa.array(missing)), lease)
+        draw_chunks(stores.graph, id_, content.table, lease.check)
+        if len(content.keys) <= BROWSED:
+            (drawn,) = stores.graph.read(
+                "MATCH (d:Dataset {id: $id})-[:HAD_MEMBER]->(i) RETURN collect(i.key) AS keys", {"id": id_}
+            )
+            missing = np.flatnonzero(~np.isin(content.keys, np.asarray(drawn["keys"], np.int64)))
+            draw_edges(stores, id_, content.table.take(pa.array(missing)), lease)
 
         def finish(tx: Transaction) -> None:
             lease.check(tx)

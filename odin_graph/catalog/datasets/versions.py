@@ -187,21 +187,26 @@ def revised(
     Raises:
         DataError: An image to remove or relabel is not a member, or an image to add already is one.
     """
-    labels = members.as_dict()
+    known = dict(zip(members.keys.tolist(), range(len(members)), strict=True)) if remove or relabel or add else {}
     for what, keys in (("removed", remove), ("relabeled", relabel)):
-        if unknown := [key for key in keys if key not in labels]:
+        if unknown := [key for key in keys if key not in known]:
             raise DataError(
                 f"{len(unknown)} images to be {what} are not members of the version, first keys "
                 f"{', '.join(map(str, unknown[:5]))}: look at dataset.images()."
             )
-    if existing := [key for key in add or {} if key in labels and key not in set(remove)]:
+    removed = set(remove)
+    if existing := [key for key in add or {} if key in known and key not in removed]:
         raise DataError(
             f"{len(existing)} images to be added are members already, first keys {', '.join(map(str, existing[:5]))}: "
             "relabel= changes the label of a member."
         )
-    removed = set(remove)
-    changed = {key: relabel.get(key, label) for key, label in labels.items() if key not in removed}
-    return Members.from_dict({**changed, **(add or {})})
+    labels = list(members.labels)
+    for key, label in relabel.items():
+        labels[known[key]] = label
+    kept = np.delete(np.arange(len(members)), [known[key] for key in removed])
+    left = Members(members.keys, tuple(labels)).take(kept)
+    more = Members.from_dict(add or {})
+    return Members(np.concatenate([left.keys, more.keys]), left.labels + more.labels)
 
 
 def difference(a: Members, b: Members) -> Members:

@@ -19,7 +19,7 @@ from odin_graph.catalog.records.segments import discard, name_segments
 from odin_graph.catalog.records.tombstones import deletion_message
 from odin_graph.errors import ConflictError, DataError, QueryError, UnknownNameError
 from odin_graph.graph import Transaction
-from odin_graph.graph.writer import batches, create_columns, create_edges
+from odin_graph.graph.writer import BATCH, create_columns, create_edges
 from odin_graph.schema.kinds import alive
 from odin_graph.schema.metadata import FieldType
 from odin_graph.schema.properties import now
@@ -199,6 +199,8 @@ def keys_of(stores: Stores, images: Iterable[Any]) -> NDArray[np.int64]:
     """
     single = hasattr(images, "key") or not is_several(images)
     listed: list[Any] = [images] if single else list(images)
+    if set(map(type, listed)) == {int}:
+        return as_keys(listed, {})
     for image in listed:
         key: object = getattr(image, "key", image)
         if isinstance(key, bool | np.bool_) or not isinstance(key, str | int | np.integer):
@@ -220,7 +222,10 @@ def as_keys(images: Iterable[Any], by_id: Mapping[str, int]) -> NDArray[np.int64
     Raises:
         DataError: A number that cannot be a key.
     """
-    keys = [by_id[image] if isinstance(image, str) else int(getattr(image, "key", image)) for image in images]
+    keys = [
+        image if type(image) is int else by_id[image] if isinstance(image, str) else int(getattr(image, "key", image))
+        for image in images
+    ]
     if beyond := [key for key in keys if not 0 <= key < 2**63]:
         raise DataError(f"{len(beyond)} keys do not exist, first {beyond[0]}: correct them, or give ids.")
     return np.array(keys, np.int64)
@@ -232,10 +237,11 @@ def check_keys(stores: Stores, keys: NDArray[np.int64]) -> None:
     Raises:
         DataError: Lists the first.
     """
-    existing: set[int] = set()
-    for part in batches(keys.tolist()):
-        existing.update(stores.graph.read(_ALIVE, {"keys": part})[0]["keys"])
-    if absent := [key for key in keys.tolist() if key not in existing]:
+    if len(keys) <= BATCH:
+        existing = stores.graph.read(_ALIVE, {"keys": keys.tolist()})[0]["keys"]
+    else:  # the engine takes longer to look them up than the columns of all images to be read, which may be warm
+        existing = stores.columns.images((), keys).column("key").to_numpy()
+    if absent := keys[~np.isin(keys, existing)].tolist():
         raise DataError(
             f"{len(absent)} keys do not exist, or were deleted, first {absent[:5]}: correct them, or give ids."
         )

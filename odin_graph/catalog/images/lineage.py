@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from odin_graph.errors import QueryError
 from odin_graph.graph.kinds import kind_of
+from odin_graph.graph.member_chunks import versions_with
 from odin_graph.graph.writer import batches
 from odin_graph.schema.kinds import Kind, alive
 from odin_graph.served import served
@@ -41,17 +42,15 @@ _RETURN: Final = (
     "r.params AS params"
 )
 USERS: Final = {
-    "Dataset": f"""
-        UNWIND $keys AS key MATCH (i:Image {{key: key}})<-[:HAD_MEMBER]-(t:Dataset)
-        WHERE {alive("Dataset", "t")} RETURN DISTINCT t.id AS id""",
+    "Dataset": f"UNWIND $ids AS id MATCH (t:Dataset {{id: id}}) WHERE {alive('Dataset', 't')} RETURN t.id AS id",
     "Experiment": f"""
-        UNWIND $keys AS key MATCH (i:Image {{key: key}})<-[:HAD_MEMBER]-(d:Dataset) WITH DISTINCT d
-        MATCH (d)<-[:USED]-(t:Experiment) WHERE {alive("Experiment", "t")} RETURN DISTINCT t.id AS id""",
+        UNWIND $ids AS id MATCH (d:Dataset {{id: id}})<-[:USED]-(t:Experiment) WHERE {alive("Experiment", "t")}
+        RETURN DISTINCT t.id AS id""",
     "PredictionSet": f"""
-        UNWIND $keys AS key MATCH (i:Image {{key: key}})<-[:HAD_MEMBER]-(d:Dataset) WITH DISTINCT d
-        MATCH (d)<-[:OF]-(t:PredictionSet) WHERE {alive("PredictionSet", "t")} RETURN DISTINCT t.id AS id""",
+        UNWIND $ids AS id MATCH (d:Dataset {{id: id}})<-[:OF]-(t:PredictionSet) WHERE {alive("PredictionSet", "t")}
+        RETURN DISTINCT t.id AS id""",
 }
-"""By kind: what images went into."""
+"""By kind: what the data set versions that contain images went into."""
 
 
 @served
@@ -118,7 +117,10 @@ def users_of(stores: Stores, kind: str, keys: list[int]) -> list[str]:
     Raises:
         QueryError: Things of that kind use no images.
     """
-    texts = [USERS[kind]] if kind in USERS else _links_to_images(kind_of(stores.graph, kind))
+    if kind in USERS:
+        versions = list(versions_with(stores.graph.read, keys))
+        return sorted({row["id"] for row in stores.graph.read(USERS[kind], {"ids": versions})})
+    texts = _links_to_images(kind_of(stores.graph, kind))
     return sorted(
         {row["id"] for text in texts for part in batches(keys) for row in stores.graph.read(text, {"keys": part})}
     )

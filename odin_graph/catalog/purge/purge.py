@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from odin_graph.arrays.names import fresh_name
+from odin_graph.catalog.datasets.datasets import members_array
 from odin_graph.catalog.images.images import as_keys
 from odin_graph.catalog.purge.purge_arrays import affected, replace_segments
 from odin_graph.catalog.purge.purge_files import remove_caches, remove_replaced, sweep
@@ -22,12 +23,15 @@ from odin_graph.catalog.purge.purge_left import left_behind
 from odin_graph.catalog.records import leases
 from odin_graph.catalog.records.leases import Lease
 from odin_graph.catalog.records.people import author
+from odin_graph.catalog.records.segments import segments_of
 from odin_graph.catalog.records.unfinished import PARENTS
 from odin_graph.catalog.records.uses import joined, uses
 from odin_graph.errors import FrozenError, UnknownNameError
 from odin_graph.graph import Transaction
 from odin_graph.graph.journal import NO_IMAGE, Touched
+from odin_graph.graph.member_chunks import redraw_chunks, versions_with
 from odin_graph.graph.writer import batches
+from odin_graph.schema.member_chunk import SPAN
 from odin_graph.schema.properties import now
 from odin_graph.stores import Stores
 
@@ -52,6 +56,7 @@ UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)<-[:OF]-(c:LabelChange) 
 """
 
 _FROZEN: Final = "UNWIND $keys AS key MATCH (:Image {key: key})<-[m:HAD_MEMBER]-(:Dataset) SET m.label = null"
+"""Their labels in arrays are gone by then; chunks are drawn again from these."""
 
 
 @dataclass(frozen=True)
@@ -183,6 +188,9 @@ def _continue_purge(stores: Stores, deletion: str, lease: Lease, destroyed: Coun
     for name, cypher in (("predictions in the graph", _PREDICTIONS), ("label corrections", _CORRECTED)):
         for part in batches(keys.tolist(), _FEW):
             destroyed[name] += stores.graph.write(cypher, {"keys": part}, NO_IMAGE)[0]["n"]
+    for dataset, own in versions_with(stores.graph.read, keys).items():
+        if segments_of(stores, members_array(dataset)):
+            redraw_chunks(stores.graph, dataset, stores.columns.members(dataset), set((own // SPAN).tolist()))
     for part in batches(keys.tolist(), _FEW):
         stores.graph.write(_FROZEN, {"keys": part}, NO_IMAGE)
         stores.graph.write(

@@ -7,13 +7,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from odin_graph.graph.member_chunks import versions_with
 from odin_graph.graph.writer import batches
 from odin_graph.schema.kinds import alive
 from odin_graph.stores import Stores
 
 _TRAINED: Final = """
-UNWIND $keys AS key MATCH (i:Image {key: key}) MATCH (i)<-[:HAD_MEMBER]-(d:Dataset)
-WITH DISTINCT d MATCH (d)<-[u:USED]-(e:Experiment)
+UNWIND $ids AS id MATCH (d:Dataset {id: id})<-[u:USED]-(e:Experiment)
 RETURN DISTINCT e.id AS experiment, u.role AS role
 """
 _WEIGHTS: Final = """
@@ -35,9 +35,9 @@ def left_behind(stores: Stores, keys: NDArray[np.int64]) -> tuple[str, ...]:
     roles: dict[str, set[str]] = {}
     copies: dict[int, str] = {}
     revisions: dict[int, str] = {}
+    for row in stores.graph.read(_TRAINED, {"ids": list(versions_with(stores.graph.read, keys))}):
+        roles.setdefault(row["experiment"], set()).add(row["role"] or "")
     for part in batches(keys.tolist(), 1_000):
-        for row in stores.graph.read(_TRAINED, {"keys": part}):
-            roles.setdefault(row["experiment"], set()).add(row["role"] or "")
         for cypher, found in ((_COPIES, copies), (_REVISIONS, revisions)):
             found.update((row["key"], row["id"]) for row in stores.graph.read(cypher, {"keys": part}))
     purged = set(keys.tolist())

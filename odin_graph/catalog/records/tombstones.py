@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from odin_graph.graph.member_chunks import versions_with
 from odin_graph.schema.metadata import decode
 from odin_graph.served import served
 from odin_graph.stores import Stores
 
 # One clause a step, so that ArcadeDB starts at the deletions, which are few.
-_MEMBERS: Final = """
-MATCH (x:Deletion) MATCH (x)<-[:INVALIDATED_BY]-(i:Image) MATCH (i)<-[:HAD_MEMBER]-(d:Dataset)
-WHERE d.id = $dataset AND i.deleted = true
-RETURN DISTINCT i.key AS key, i.id AS id ORDER BY key
+_IMAGES: Final = """
+MATCH (x:Deletion) MATCH (x)<-[:INVALIDATED_BY]-(i:Image) WHERE i.deleted = true
+RETURN DISTINCT i.key AS key, i.id AS id
 """
 _ALL: Final = """
 MATCH (x:Deletion) MATCH (x)<-[:INVALIDATED_BY]-(n)
@@ -28,7 +28,12 @@ _SHOWN_AS: Final = "Image"
 @served
 def deleted_members(stores: Stores, dataset: str) -> dict[int, str]:
     """The members of a version that were deleted since it was frozen: their ids by key."""
-    return {row["key"]: row["id"] for row in stores.graph.read(_MEMBERS, {"dataset": dataset})}
+    ids = {row["key"]: row["id"] for row in stores.graph.read(_IMAGES)}
+
+    def read(text: str, params: dict[str, Any]) -> list[dict[str, Any]]:
+        return stores.graph.read(text, {**params, "dataset": dataset})
+
+    return {key: ids[key] for keys in versions_with(read, ids, "d.id = $dataset").values() for key in keys.tolist()}
 
 
 def deletion_message(stores: Stores, id: str) -> str:  # noqa: A002 - the users' word for it

@@ -22,7 +22,7 @@ def remove_unfinished(stores: Stores, label: str, id: str) -> None:  # noqa: A00
     """
     parameters = {"id": id, "prefix": f"{label}/{id}/", "batch": _BATCH}
     while stores.graph.write(
-        f"MATCH (:{label} {{id: $id, state: 'building'}})<-[:PART_OF]-(p:Prediction) WITH p LIMIT $batch "
+        f"MATCH (:{label} {{id: $id, state: 'building'}})<-[:PART_OF]-(p) WITH p LIMIT $batch "
         "DETACH DELETE p RETURN 1 AS one LIMIT 1",
         parameters,
     ):

@@ -8,7 +8,7 @@ method ``image_keys``.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from odin_graph.schema.several import is_several
 from odin_graph.served import served
 from odin_graph.stores import Stores
 
+_PLAIN: Final = frozenset({str, int})
 _WHAT = "a query, a data set or its id, an image, its id or key, or several of them"
 
 
@@ -49,7 +50,9 @@ def keys_of_images(
     if isinstance(images, str) and named_sets and (id_ := session.ask(_named_set, images)) is not None:
         members: NDArray[np.int64] = class_of("Dataset")(session, id_).image_keys()
         return members
-    listed = [image if isinstance(image, str) else int(getattr(image, "key", image)) for image in _listed(images)]
+    listed = _listed(images)
+    if not set(map(type, listed)) <= _PLAIN:
+        listed = [image if isinstance(image, str) else int(getattr(image, "key", image)) for image in listed]
     return session.ask(_stored, listed, deleted)
 
 
@@ -90,6 +93,8 @@ def _listed(images: Any) -> list[Any]:
     if not is_several(images):
         raise QueryError(f"{images!r:.80} is not an image, id, or query of images: images are {_WHAT}.")
     listed = list(images)
+    if set(map(type, listed)) <= _PLAIN:
+        return listed
     for image in listed:
         key: object = getattr(image, "key", image)
         if isinstance(key, bool | np.bool_) or not isinstance(key, str | int | np.integer):

@@ -39,14 +39,17 @@ from odin_graph.query.expressions.nodes import (
 )
 from odin_graph.query.expressions.spelling import spell
 from odin_graph.query.expressions.types import TypeOf, infer
+from odin_graph.schema.member_chunk import SPAN
 
 _COMPARE = {"==": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
 _FLIPPED: Mapping[CompareOp, CompareOp] = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _HIGH = "\ue000"
 """The first character after the surrogates."""
+_CHUNK = f"(chunk:MemberChunk {{{{number: i.key / {SPAN}}}}})-[:PART_OF]->"
 _RELATIONS = {
-    "in-dataset": "EXISTS {{ MATCH (i)<-[:HAD_MEMBER]-(:Dataset {{id: {to}}}) }}",
-    "used-by": "EXISTS {{ MATCH (i)<-[:HAD_MEMBER]-(:Dataset)<-[u:USED]-(:Experiment {{id: {to}}}){role} }}",
+    "in-dataset": f"EXISTS {{{{ MATCH {_CHUNK}(:Dataset {{{{id: {{to}}}}}}) WHERE i.key IN chunk.keys }}}}",
+    "used-by": f"EXISTS {{{{ MATCH {_CHUNK}(:Dataset)<-[u:USED]-(:Experiment {{{{id: {{to}}}}}}) "
+    "WHERE i.key IN chunk.keys{role} }}",
     "derived-from": "EXISTS {{ MATCH (i)-[:DERIVED_FROM|REVISION_OF*1..]->(root {{id: {to}}}) }}",
     "has-root": "EXISTS {{ MATCH (i)-[:HAS_ROOT|DERIVED_FROM|REVISION_OF*1..]->(root {{id: {to}}}) "
     "WHERE NOT (root)-[:HAS_ROOT|DERIVED_FROM|REVISION_OF]->() }}",
@@ -167,7 +170,7 @@ class _Compiler:
             case IsNull(operand):
                 return f"({self.visit(operand)} IS NULL)"
             case Relation(name, to, role):
-                condition = f" WHERE u.role = {self._names.parameter(role)}" if role is not None else ""
+                condition = f" AND u.role = {self._names.parameter(role)}" if role is not None else ""
                 return _RELATIONS[name].format(to=self._names.parameter(to), role=condition)
             case Added(name) if name in self._names.columns:
                 return self._names.columns[name]

@@ -136,7 +136,11 @@ class RowText(CypherText):
             case AllImages():
                 return ["MATCH (i:Image)"]
             case Members(dataset):
-                return [f"MATCH (:Dataset {{id: {self._names.parameter(dataset)}}})-[:HAD_MEMBER]->(i:Image)"]
+                return [
+                    f"MATCH (:Dataset {{id: {self._names.parameter(dataset)}}})<-[:PART_OF]-(chunk:MemberChunk)",
+                    # Without the WITH, ArcadeDB finds no image.
+                    "UNWIND chunk.keys AS key WITH key MATCH (i:Image {key: key})",
+                ]
             case Keys(keys):
                 return [f"UNWIND {self._names.parameter(list(keys))} AS asked", "MATCH (i:Image {key: asked})"]
             case Things(kind):

@@ -10,6 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from odin_graph.graph.kinds import kind_of
+from odin_graph.graph.member_chunks import versions_with
 from odin_graph.graph.writer import batches
 from odin_graph.query.operators.operator import Operator
 from odin_graph.query.operators.snapshot import Snapshot
@@ -18,10 +19,6 @@ from odin_graph.schema.kinds import Kind, alive
 
 _FEW: Final = 10_000
 """Images whose data sets are read from the graph; for more, the members of each data set are compared."""
-_HOLDING: Final = (
-    f"UNWIND $keys AS key MATCH (:Image {{key: key}})<-[:HAD_MEMBER]-(d:Dataset) WHERE {alive('Dataset', 'd')} "
-    "RETURN DISTINCT d.id AS id"
-)
 
 
 class KeepUsing(Operator):
@@ -51,8 +48,7 @@ class KeepUsing(Operator):
     def _holding(self, keys: NDArray[np.int64]) -> set[str]:
         at = self.snapshot.at
         if len(keys) <= _FEW:
-            parts = batches(np.unique(keys).tolist())
-            return {row["id"] for part in parts for row in self.snapshot.stores.graph.read(_HOLDING, {"keys": part})}
+            return set(versions_with(self.snapshot.stores.graph.read, keys, alive("Dataset", "d")))
         datasets = at.read(f"MATCH (d:Dataset) WHERE {alive('Dataset', 'd')} RETURN d.id AS id")
         members = self.snapshot.stores.columns.members
         return {row["id"] for row in datasets if np.isin(members(row["id"], at).column("key").to_numpy(), keys).any()}

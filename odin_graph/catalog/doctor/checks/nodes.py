@@ -11,6 +11,7 @@ from odin_graph.schema.kinds import Kind, undeleted
 from odin_graph.stores import Stores
 
 _NEEDED: Final = {
+    "MemberChunk": ("id", "number", "keys"),
     "Segment": ("id", "array", "uri", "keys", "rows", "codec"),
     "LabelChange": ("id",),
     "Deletion": ("id",),
@@ -24,6 +25,7 @@ _UNIQUE: Final = (("Image", "key"), ("Field", "id"))
 """Unique properties that the engine itself does not check."""
 _PARTS: Final = (
     ("Prediction", "PART_OF", "PredictionSet"),
+    ("MemberChunk", "PART_OF", "Dataset"),
     ("LabelChange", "OF", "Image"),
 )
 """Nodes that are made with an edge to what they are about, and removed before it."""
@@ -64,7 +66,7 @@ def check_nodes(stores: Stores) -> Iterator[Fault]:
 
 
 def check_parts(stores: Stores) -> Iterator[Fault]:
-    """Check that predictions and label corrections are of something."""
+    """Check that predictions, label corrections and chunks of members are of something."""
     for label, edge, end in _PARTS:
         rows = stores.graph.read(
             f"MATCH (n:{label}) WHERE NOT EXISTS {{ MATCH (n)-[:{edge}]->(:{end}) }} RETURN n.id AS id LIMIT 1000"
