@@ -2,8 +2,8 @@
 
 python -m benchmarks.million [--quick] [--json FILE]
 
-Both engines, or the one that ODIN_BENCH_ENGINE names. The images are arrays of 8 x 8 with four fields. "Warm" is a query
-whose columns are in memory; after a write a query is measured once more, and stands beside the warm one.
+Both engines, or the one that ODIN_BENCH_ENGINE names. The images are arrays of 8 x 8 with four fields. "Warm" is a
+query whose columns are in memory; after a write a query is measured once more, and stands beside the warm one.
 """
 
 from __future__ import annotations
