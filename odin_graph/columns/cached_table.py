@@ -77,7 +77,11 @@ class CachedTable:
                 self._table = None if name == "key" or self._table is None else self._table.drop_columns([name])
         if self._table is None or name not in self._table.column_names:
             return False
-        return type_ is None or self._table.schema.field(name).type == type_
+        if type_ is not None and self._table.schema.field(name).type != type_:  # the field has another type by now
+            self._table = self._table.drop_columns([name])
+            self._statistics.pop(name, None)
+            return False
+        return True
 
     def statistics(self, name: str) -> Statistics:
         """The statistics of a column that is kept."""
@@ -138,6 +142,8 @@ class CachedTable:
         """Apply what was changed since, until nothing is; None, and nothing is kept, where that is not possible."""
         for _ in range(_ROUNDS):
             assert self._point is not None
+            if self._graph.change_token() == self._point.token:
+                return self._point.token
             caught = self._graph.since(self._point)
             if caught is None or not self._apply(caught[0]):
                 break
@@ -209,6 +215,9 @@ class CachedTable:
             return
         for name in list(self._unchecked):
             self.has(name)
+        if self._table is None:  # what was saved is damaged
+            self._forget()
+            return
         self._table, self._unsaved = self._table.combine_chunks(), 0
         saved = snapshot_file.save(self._note, self._table, self._point)
         if saved is not None:  # the mapped columns take no memory of ours

@@ -101,8 +101,8 @@ class Point:
     """A state of the graph, as the journal has it."""
 
     token: ChangeToken
-    foreign: int
-    """Transactions that wrote, and are not in the journal."""
+    foreign: int | None
+    """Transactions that wrote, and are not in the journal; None where the engine does not tell how many wrote."""
     changes: int
     """Changes of images that were ever recorded."""
     seen: frozenset[str]
@@ -139,7 +139,7 @@ def forget(run: Read) -> None:
 
 
 def point(read: Read, token: Callable[[], ChangeToken]) -> Point | None:
-    """The state now; None where others never stop writing, or the engine does not tell how much was written.
+    """The state now; None where others never stop writing.
 
     Args:
         read: Runs a statement that reads.
@@ -149,8 +149,6 @@ def point(read: Read, token: Callable[[], ChangeToken]) -> Point | None:
     for _ in range(_TRIES):
         before, (row,) = now, read(_READ, {})
         now = token()
-        if now.writes is None:
-            return None
         if now == before:
             return _point(now, row)
     return None
@@ -160,8 +158,10 @@ def since(read: Read, token: Callable[[], ChangeToken], known: Point) -> tuple[l
     """What was changed of images since a state that is known, and the state now.
 
     Returns:
-        None where a foreign client has written since, or the changes are not kept any more.
+        None where a foreign client has written since or may have, or the changes are not kept any more.
     """
+    if known.foreign is None:
+        return None
     for _ in range(_TRIES):
         (row,) = read(_READ, {})
         now = token()
@@ -182,8 +182,8 @@ def since(read: Read, token: Callable[[], ChangeToken], known: Point) -> tuple[l
 
 
 def _point(token: ChangeToken, row: Mapping[str, Any]) -> Point:
-    assert token.writes is not None
-    return Point(token, token.writes - int(row["writes"]), int(row["changes"]), frozenset(row["ids"]))
+    foreign = None if token.writes is None else token.writes - int(row["writes"])
+    return Point(token, foreign, int(row["changes"]), frozenset(row["ids"]))
 
 
 def _together(touched: Iterable[Touched]) -> list[Touched]:

@@ -17,7 +17,7 @@ from odin_graph.columns.reading import read_all
 from odin_graph.columns.segment_rows import segment_rows
 from odin_graph.config import Budget
 from odin_graph.errors import StoreError, UnknownNameError
-from odin_graph.graph import Graph
+from odin_graph.graph import ChangeToken, Graph
 from odin_graph.graph.journal import Touched
 from tests.shares import share
 
@@ -116,6 +116,62 @@ def test_a_damaged_file_costs_time_alone(graph: Graph, columns: Columns, tmp_pat
         file.write_bytes(file.read_bytes()[:40])
     other = Columns(graph, ArrayStore(str(tmp_path / "arrays"), BUDGET), tmp_path / "cache")
     assert other.images(["id"]).to_pydict() == {"key": [1], "id": ["a"]}
+
+
+@pytest.mark.parametrize("name", ["key", "id", "age"])
+def test_an_altered_file_is_noticed(graph: Graph, columns: Columns, tmp_path: Path, name: str) -> None:
+    """One byte of a column is another: it is read from the graph again, before and after a write."""
+    record(graph, age="int")
+    add(graph, *({"id": f"i{key}", "key": key, "age": key * 7} for key in range(1, 50)))
+    found = columns.images(["id", "age"])
+    expected = found.to_pydict()  # the columns themselves are mapped from the file
+    (file,) = (tmp_path / "cache").glob("Image-*.arrow")
+    whole = bytearray(file.read_bytes())
+    values = found.column(name).chunk(0).buffers()[-1].to_pybytes()[: 20 * 8 if name != "id" else 20]
+    whole[whole.index(values) + 8] ^= 1
+    file.write_bytes(whole)
+    other = Columns(graph, ArrayStore(str(tmp_path / "arrays"), BUDGET), tmp_path / "cache")
+    assert other.images(["id", "age"]).to_pydict() == expected
+    file = next((tmp_path / "cache").glob("Image-*.arrow"))
+    last = Columns(graph, ArrayStore(str(tmp_path / "arrays"), BUDGET), tmp_path / "cache")
+    graph.write("MATCH (i:Image {key: 9}) SET i.age = 70", touched=Touched(np.array([9]), ("age",)))
+    assert last.images(["id", "age"]).column("age").to_pylist()[8] == 70
+
+
+def test_an_engine_that_does_not_tell_how_much_was_written(
+    graph: Graph, columns: Columns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Columns are kept until somebody writes, and read anew then, whoever it was."""
+    monkeypatch.setattr(ChangeToken, "writes", None)
+    record(graph, age="int")
+    add(graph, *({"id": f"i{key}", "key": key, "age": key} for key in range(1, 50)))
+    assert columns.images(["age"]).num_rows == 49
+    read: list[int] = []
+    monkeypatch.setattr("odin_graph.columns.columns.read_all", _counting(read_all, read))
+    assert columns.images(["age"]).num_rows == 49
+    assert not read
+    graph.write("MATCH (i:Image {key: 9}) SET i.age = 70", touched=Touched(np.array([9]), ("age",)))
+    assert columns.images(["age"]).column("age").to_pylist()[8] == 70
+    assert len(read) == 1
+
+
+def test_a_field_of_another_type_is_read_with_a_field_that_is_new(graph: Graph, columns: Columns) -> None:
+    record(graph, age="int")
+    add(graph, *({"id": f"i{key}", "key": key, "age": key, "site": "a"} for key in range(1, 9)))
+    columns.images(["age"])
+    graph.write("MATCH (i:Image) SET i.age = toFloat(i.age) / 2", touched=Touched(None, ("age",)))
+    graph.write("MATCH (f:Field {name: 'age'}) SET f.type = 'float'")
+    record(graph, site="string")
+    found = columns.images(["age", "site"]).to_pydict()
+    assert found == {"key": [*range(1, 9)], "age": [key / 2 for key in range(1, 9)], "site": ["a"] * 8}
+
+
+def _counting(call: Callable[..., pa.Table], calls: list[int]) -> Callable[..., pa.Table]:
+    def counted(*given: object) -> pa.Table:
+        calls.append(1)
+        return call(*given)
+
+    return counted
 
 
 def test_no_snapshot_is_torn(graph: Graph, columns: Columns) -> None:
