@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from odin_graph.analysis.contact_sheet import ContactSheet, Tile, contact_sheet
@@ -301,10 +300,14 @@ def _fields_of(stores: Stores, keys: list[int]) -> pa.Table:
     def read(at: Moment, _exact: bool) -> pa.Table:
         names = [name for name in stores.columns.fields("Image", at) if name != "key"]
         # A few images are looked up; for many, the whole columns are read once, not a part of them each time.
-        return stores.columns.images(names, wanted if len(keys) <= _FEW else None)
+        return stores.columns.images(names, wanted if len(keys) <= _FEW else None, at)
 
     table = of_one_moment(stores.graph, read)
-    return table.take(pc.index_in(pa.array(wanted), table.column("key").combine_chunks()).drop_null())
+    stored = table.column("key").to_numpy()
+    position = np.searchsorted(stored, wanted)  # of 1,024 among a million: no table of all keys for each
+    there = position < len(stored)
+    there[there] = stored[position[there]] == wanted[there]
+    return table.take(pa.array(position[there]))
 
 
 @served
