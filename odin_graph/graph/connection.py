@@ -25,7 +25,7 @@ from odin_graph.graph.embedded import Attachment
 from odin_graph.graph.endpoint import Endpoint
 from odin_graph.graph.export import Part
 from odin_graph.graph.failures import exhausted, is_lost, translated, worth_retrying
-from odin_graph.graph.journal import ANY_IMAGE, Point, Touched
+from odin_graph.graph.journal import Point, Touched
 from odin_graph.graph.moment import Moment
 from odin_graph.graph.reach import Reach
 from odin_graph.graph.read_only import check_may_write
@@ -215,12 +215,9 @@ class Graph:
     def user_write(self, cypher: str, params: Mapping[str, Any], timeout: float | None = None) -> Records:
         """Run a user's statement in a write transaction."""
         check_seconds(timeout)
-
-        def run(tx: Transaction) -> Records:
-            tx.touched.append(ANY_IMAGE)
-            return tx.records(cypher, parameters(params))
-
-        return self._managed(run, neo4j.WRITE_ACCESS, timeout=timeout, theirs=True)
+        return self._managed(
+            lambda tx: tx.records(cypher, parameters(params)), neo4j.WRITE_ACCESS, timeout=timeout, theirs=True
+        )
 
     def change_token(self) -> ChangeToken:
         """A token that changes when anybody writes, and only then."""
@@ -345,7 +342,8 @@ class Graph:
         writes = access == neo4j.WRITE_ACCESS
         if writes:
             check_may_write()
-            work = partial(self._recorded, work)
+            # What a user writes counts as foreign: Neo4j lets nothing stand beside an index or a role that is made.
+            work = work if theirs else partial(self._recorded, work)
         until = time.monotonic() + RETRY_SECONDS
         pause, lives = 0.01, LIVES
         with translated(self.endpoint):

@@ -177,7 +177,7 @@ def state(graph: Graph) -> object:
         graph.read("MATCH (n) RETURN count(n) AS n, count(n.id) AS ids, count(n.x) AS x"),
         sorted(row["name"] for row in graph.write("SHOW INDEXES YIELD name RETURN name")),
         sorted(row["name"] for row in graph.write("SHOW CONSTRAINTS YIELD name RETURN name")),
-        sorted(row["user"] for row in graph.write("SHOW USERS")),
+        sorted(row["user"] for row in graph.user_write("SHOW USERS", {})),
     )
 
 
