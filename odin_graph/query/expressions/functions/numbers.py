@@ -19,7 +19,8 @@ def _float(number: Datum) -> Datum:
     return unsafe(number, pa.float64())
 
 
-@function("abs", NUMBER, gives=_same, cypher="abs({0})")
+# Neo4j 5's abs() gives the smallest integer back as it is; its minus refuses, as all others do.
+@function("abs", NUMBER, gives=_same, cypher="CASE WHEN {0} < 0 THEN -({0}) ELSE {0} END")
 def absolute(number: Datum) -> Datum:
     """A number without its sign."""
     return pc.abs_checked(number)
