@@ -234,12 +234,16 @@ def test_who_stops_in_the_middle_leaves_nothing_behind(graph: Graph) -> None:
     connections, threads = connections_of(graph), threading.active_count()
     for _ in range(3):
         with pytest.raises(KeyboardInterrupt) as stopped:  # whose traceback lives on
-            graph.export("Image", types, lambda part: signal.raise_signal(signal.SIGINT))
+            graph.export("Image", types, _interrupted)
         assert stopped.traceback
     assert exported(graph, types).num_rows == 3_000
     assert connections_of(graph) == connections
     while threading.active_count() > threads:
         time.sleep(0.01)
+
+
+def _interrupted(_part: object) -> None:
+    raise KeyboardInterrupt
 
 
 def connections_of(graph: Graph) -> int:
