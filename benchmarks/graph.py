@@ -186,8 +186,8 @@ class Judged:
         self.sets += 1
         seconds: list[float] = []
         lease = start(self.stores, Setup(datasets={"test": dataset}), f"bench/{n}/{self.sets}")
-        judge = Scoring.of(self.stores, lease.id, dataset, classes=CLASSES)
-        with PredictionBuild.begin(self.stores, lease.id, dataset, judge=judge) as build, timed(seconds):
+        scoring = Scoring.of(self.stores, lease.id, dataset, classes=CLASSES)
+        with PredictionBuild.begin(self.stores, lease.id, dataset, scoring=scoring) as build, timed(seconds):
             build.append(self.keys[:n], self.predicted[:n], self.probabilities[:n].max(axis=1), self.probabilities[:n])
             set_id = build.finish(nodes=False)
         end(self.stores, lease, "finished")
