@@ -181,7 +181,10 @@ class CachedTable:
             return False
         for columns, keys in todo:
             new = self._source.some(keys, columns)
-            if any(new.schema.field(name).type != self._table.schema.field(name).type for name in columns):
+            # A field may have been removed, or got another type, since.
+            if set(columns) != set(new.column_names) or any(
+                new.schema.field(name).type != self._table.schema.field(name).type for name in columns
+            ):
                 return False
             whole = columns is names
             self._table = exchange_rows(self._table, keys, new) if whole else exchange_values(self._table, new)
@@ -198,11 +201,13 @@ class CachedTable:
         there = position < len(keys)
         there[there] = keys[position[there]] == stored[there]
         rows = new.take(pa.array(position, mask=~there))
-        for name in rows.column_names:
-            if name != "key":
+        for name in names:
+            if name in rows.column_names:
                 self._table = _with(self._table, name, rows.column(name))
-                self._statistics.pop(name, None)
-                self._unchecked.discard(name)
+            elif name in self._table.column_names:  # the field was removed since
+                self._table = self._table.drop_columns([name])
+            self._statistics.pop(name, None)
+            self._unchecked.discard(name)
 
     def _load(self) -> None:
         saved = snapshot_file.load(self._note)

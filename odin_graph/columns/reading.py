@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +17,7 @@ from odin_graph.schema.metadata import FieldType
 
 LOOK_UP_COST: Final = 4
 """Images that a scan reads in the time of one look-up by key (measured: 2 to 5 on either engine)."""
+
 Types = dict[str, FieldType]
 Keys = NDArray[np.int64]
 
@@ -56,11 +57,6 @@ def read_deleted_of(graph: Graph, keys: Keys) -> pa.Table:
 def table_of(part: Part, types: Types) -> pa.Table:
     """Columns that come from the graph as those of Arrow."""
     return pa.table({name: column(part[name], field) for name, field in types.items()})
-
-
-def scan(read: Callable[[int, int], Sequence[Any]], first: int, last: int, step: int = ROWS) -> list[Any]:
-    """What a statement gives for ranges of keys, from the first key up to the last."""
-    return [item for start in range(first, last + 1, step) for item in read(start, min(start + step, last + 1))]
 
 
 def _joined(parts: Sequence[pa.Table], types: Types) -> pa.Table:

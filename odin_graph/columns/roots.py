@@ -9,7 +9,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from odin_graph.columns.reading import scan
 from odin_graph.graph import Graph
 from odin_graph.graph.export import ROWS
 from odin_graph.graph.journal import UP
@@ -28,13 +27,11 @@ def read_roots(graph: Graph) -> pa.Table:
     if ends["first"] is None:
         return _rooted([])
     statement = f"MATCH (i:Image){_UP}(r) WHERE i.key >= $first AND i.key < $end {_ROOT}"
-
-    def read(first: int, end: int) -> list[Edge]:
-        (found,) = graph.read(statement, {"first": first, "end": end})
-        rows: list[Edge] = found["rows"]
-        return rows
-
-    return _rooted(scan(read, ends["first"], ends["last"]))
+    parts = [
+        graph.read(statement, {"first": first, "end": first + ROWS})
+        for first in range(ends["first"], ends["last"] + 1, ROWS)
+    ]
+    return _rooted([row for (part,) in parts for row in part["rows"]])
 
 
 def read_roots_of(graph: Graph, keys: NDArray[np.int64]) -> pa.Table:
